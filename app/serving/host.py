@@ -30,12 +30,12 @@ LOOKS = 5
 """A process that is found stopped so often in a row is lost."""
 
 
-def store_of(settings: Settings) -> Store | None:
+def store_of(settings: Settings, *, lasting: bool = True) -> Store | None:
     """The jobs of these settings; None where there are none, or the engine is not installed, as in the image for evaluation."""
     if settings.engine is None or find_spec("dbos") is None:
         return None
     return Store(
-        open_database(settings.engine),
+        open_database(settings.engine, lasting=lasting),
         limit=settings.job_queue,
         retention=settings.job_retention_seconds,
         exports=bool(settings.mlflow_url),

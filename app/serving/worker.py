@@ -26,14 +26,15 @@ from typing import NamedTuple, ParamSpec, TypeVar, cast
 import orjson
 
 from app.errors import CallerError, JobTooLarge, JobTooLong, ProcessLost, ShuttingDown, Unavailable, WorkerDied, reason_of
-from app.jobs.database import Unreachable, file_of, open_database
+from app.jobs.database import Unreachable, file_of
 from app.jobs.engine import Engine, launch, lock_of
 from app.jobs.job import Job, Run
-from app.jobs.store import Happened, Join, Runs, Store, ToDo
+from app.jobs.store import Happened, Join, Runs, ToDo
 from app.serving.buffers import Buffer, Buffers
 from app.serving.call import Call
 from app.serving.content import Content
 from app.serving.environment import PIECES, set_malloc
+from app.serving.host import store_of
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
 from app.serving.mlflow import Mlflow, NotExported
@@ -174,14 +175,12 @@ class Worker:
     """One process's part in the jobs."""
 
     def __init__(self, settings: Settings, calls: Mapping[str, Call]) -> None:
-        assert settings.engine is not None
-        database = open_database(settings.engine, lasting=False)  # what is lost of it is done again, to the same bits
-        self._settings, self._calls = settings, calls
+        store = store_of(settings, lasting=False)  # what is lost of it is done again, to the same bits
+        assert store is not None
+        self._settings, self._calls, self._store = settings, calls, store
         self._mlflow = Mlflow.of(settings)
-        limit, retention = settings.job_queue, settings.job_retention_seconds
-        self._store = Store(database, limit=limit, retention=retention, exports=self._mlflow is not None)
         self._bounds = jobs_settings(settings)
-        self._shared = database.shared
+        self._shared = store.database.shared
         """Whether other processes do jobs too."""
         self._buffers = Buffers()
         lane = Lane(LANE, settings.job_slots, 1, FOR_EVER, settings.job_memory_bytes, 1)
@@ -350,17 +349,13 @@ class Worker:
                 last = await self._tell(job, work)
         except TimeoutError:
             raise JobTooLong(f"the job has taken more than {self._settings.job_seconds:g} seconds of work") from None
-        reached, written = cast("Checkpoint | Ended | Found", work.known), work.answer
+        reached, content = cast("Checkpoint | Ended | Found", work.known), self._taken(work.answer)
         seconds = time.monotonic() - began
-        try:
-            if isinstance(reached, Checkpoint):
-                if last is not None:
-                    await self._lasting(self._store.tell, job.id, job.run, *last)
-                await self._lasting(self._store.worked, *run, seconds, str(reached))
-                return True
-            content = b"".join(written.pieces())
-        finally:
-            self._buffers.give(written)
+        if isinstance(reached, Checkpoint):
+            if last is not None:
+                await self._lasting(self._store.tell, job.id, job.run, *last)
+            await self._lasting(self._store.worked, *run, seconds, str(reached))
+            return True
         if isinstance(reached, Found):
             await self._lasting(self._store.part_ended, *run, seconds, found=content)
             _remove(own)
@@ -376,9 +371,7 @@ class Worker:
             joining = Joining(call.job, call.job_check, self._bounds, job.owner, parts.found, parts.begun, parts.whole)
             async with self._buffered(todo.body) as content, self._pool.work(LANE, join, content, joining) as work:
                 last = await self._tell(job, work)
-            reached, written = cast("Ended | Found", work.known), work.answer
-            content = b"".join(written.pieces())
-            self._buffers.give(written)
+            reached, content = cast("Ended | Found", work.known), self._taken(work.answer)
             if isinstance(reached, Ended):
                 return await self._finished(job, reached, content, last)
             if last is not None:
@@ -394,6 +387,12 @@ class Worker:
         self._log(await self._lasting(self._store.finish, job.id, job.run, told=last, result=result, runs=runs))
         _remove(self._folder(job))
         return False
+
+    def _taken(self, written: Buffer) -> bytes:
+        try:
+            return b"".join(written.pieces())
+        finally:
+            self._buffers.give(written)
 
     def _folder(self, job: Job) -> Path:
         return self._settings.data_dir.absolute() / "jobs" / job.id

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidInput, MalformedTable
 from app.wire.npz import as_json
-from app.wire.tables import Block, Column
+from app.wire.tables import BLOCK_SECONDS, Block, Column
 
 BUFFER_BYTES = 1024 * 1024
-BLOCK_SECONDS = 1.0
 LARGEST_BATCH = 64 * 1024 * 1024
 """Of a stream, as it comes: a batch is read as a whole."""
 Named: TypeAlias = Callable[[Sequence[str]], Mapping[Column, str]]
@@ -50,50 +49,48 @@ def parquet(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterat
 
 def arrow(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterator[Block]:
     """The same of a file of record batches."""
-    pa = _pyarrow()
-    with _readable("Arrow file"), _source(pa, file) as source:
-        yield from of_batches(_batches(pa, source), named, step)
+    with _opened(file) as (_, batches):
+        yield from of_batches(batches, named, step)
 
 
-def outline_of_parquet(file: IO[bytes]) -> tuple[Sequence[str], int]:
-    """The names of the columns, and how many rows there are; MalformedTable for what is no such file."""
-    pa = _pyarrow()
+def outline_of_parquet(file: IO[bytes]) -> tuple[Sequence[str], Callable[[], int]]:
+    """The names of the columns, and what counts the rows; MalformedTable for what is no such file."""
+    _pyarrow()
     reader: Any = import_module("pyarrow.parquet")
-    try:
+    with _readable("Parquet file"):
         opened = reader.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
-        return opened.schema_arrow.names, opened.metadata.num_rows
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise MalformedTable(f"it is no Parquet file that can be read: {str(error)[:200]}") from None
+        return opened.schema_arrow.names, lambda: opened.metadata.num_rows
 
 
-def outline_of_arrow(file: IO[bytes]) -> tuple[Sequence[str], int]:
-    """The same of a file of record batches, all of which are looked at."""
-    pa = _pyarrow()
-    names, n_rows = list[str](), 0
-    try:
-        with _source(pa, file) as source:
-            for batch in _batches(pa, source):
+def outline_of_arrow(file: IO[bytes]) -> tuple[Sequence[str], Callable[[], int]]:
+    """The same of a file of record batches, all of which are looked at to count their rows."""
+
+    def count() -> int:
+        n_rows = 0
+        with _opened(file) as (_, batches):
+            for batch in batches:
                 _look_through(batch)
-                names, n_rows = batch.schema.names, n_rows + batch.num_rows
-        return names, n_rows
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise MalformedTable(f"it is no Arrow file that can be read: {str(error)[:200]}") from None
+                n_rows += batch.num_rows
+        return n_rows
+
+    with _opened(file) as (names, _):
+        return names, count
 
 
-def _source(pa: Any, file: IO[bytes]) -> Any:
-    """A file of the disk is mapped; of one in a store a batch is read as a whole."""
-    return pa.memory_map(file.name) if isinstance(file, io.BufferedReader) else pa.PythonFile(_Messages(file), "r")
-
-
-def _batches(pa: Any, source: Any) -> Iterator[Any]:
-    try:
-        opened = pa.ipc.open_file(source)
-    except pa.ArrowInvalid:
-        source.seek(0)
-        yield from pa.ipc.open_stream(source)
-        return
-    for number in range(opened.num_record_batches):
-        yield opened.get_batch(number)
+@contextmanager
+def _opened(file: IO[bytes]) -> Generator[tuple[Sequence[str], Iterator[Any]]]:
+    """The names of the columns, and the batches. A file of the disk is mapped; of one in a store a batch is read as a whole."""
+    pa = _pyarrow()
+    mapped = isinstance(file, io.BufferedReader)
+    with _readable("Arrow file"), pa.memory_map(file.name) if mapped else pa.PythonFile(_Messages(file), "r") as source:
+        try:
+            opened = pa.ipc.open_file(source)
+        except pa.ArrowInvalid:
+            source.seek(0)
+            opened = pa.ipc.open_stream(source)
+            yield opened.schema.names, opened
+        else:
+            yield opened.schema.names, map(opened.get_batch, range(opened.num_record_batches))
 
 
 class Stream:

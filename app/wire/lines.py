@@ -19,8 +19,6 @@ from app.wire import exact, tables
 
 BLOCK_BYTES = 1024 * 1024
 """What is read before it is worked on. In memory a line takes ten times its bytes for a moment."""
-BLOCK_SECONDS = 1.0
-"""Lines that have come are not kept waiting for more than this, once others come."""
 LONGEST_LINE = 4 * 1024 * 1024
 EMPTY = "it is empty, and others follow"
 SPACE = b" \t\r"
@@ -82,7 +80,7 @@ class Lines:
     def _piece(self, rest: bytes, count: int) -> tuple[bytes, bytes] | None:
         """Whole lines, and what of the next one has been read; None at the end."""
         pieces, size, whole = [rest], len(rest), False
-        until = time.monotonic() + BLOCK_SECONDS
+        until = time.monotonic() + tables.BLOCK_SECONDS
         while size < BLOCK_BYTES or not whole:
             piece = self._file.read1(BLOCK_BYTES)
             if not piece:

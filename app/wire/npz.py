@@ -28,7 +28,7 @@ class Npz:
 
     def __init__(self, body: bytes | memoryview, *, quick: bool = False) -> None:
         self._quick = quick
-        if not bytes(body[:4]).startswith(BEGINNINGS):  # zipfile also reads what stands behind something else
+        if bytes(body[:4]) not in BEGINNINGS:  # zipfile also reads what stands behind something else
             raise MalformedTable("the body is no npz file: it does not begin as one")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(body))

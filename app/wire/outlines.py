@@ -76,13 +76,11 @@ def _of(columns: Mapping[str, Any]) -> Heading:
 
 
 def _parquet(file: IO[bytes], limit: int) -> Heading:
-    columns, n_rows = arrow.outline_of_parquet(file)
-    return columns, lambda: n_rows
+    return arrow.outline_of_parquet(file)
 
 
 def _arrow(file: IO[bytes], limit: int) -> Heading:
-    columns, n_rows = arrow.outline_of_arrow(file)
-    return columns, lambda: n_rows
+    return arrow.outline_of_arrow(file)
 
 
 OUTLINES: Mapping[str, Outlining] = {

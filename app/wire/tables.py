@@ -17,6 +17,10 @@ DEPTH = 2
 """How deep a column stands in a request."""
 
 
+BLOCK_SECONDS = 1.0
+"""Rows that have come are not kept waiting for more than this, once others come."""
+
+
 class Block(NamedTuple):
     """Rows that follow each other in a file, or in what comes."""
 

@@ -55,6 +55,7 @@ BEHIND = 10
 SAMPLES = 120
 """Of the memory: to take one stops each process for as long."""
 CHUNK = 1 << 16
+CLOSE = "Connection: close"
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,6 @@ def _costly(weight: float) -> Kind:
         return given.status == 422 or (given.status == 200 and given.document["value"] == 1.0)
 
     return Kind(post("/v1/evaluate", bodies.half_true(bodies.LABEL_RANKING, 10_000), JSON, CLOSE), right, weight)
-
-
-CLOSE = "Connection: close"
 
 
 def kinds() -> dict[str, Kind]:

@@ -1,6 +1,7 @@
 """Divergences between two distributions over k classes: predictions and targets (n, k)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -120,14 +121,18 @@ def kl_divergence(
     """
     p = np.exp(targets) if log_target else targets
     if input_format == "probabilities" and not log_target:
-        values = row_sums(_terms(predictions, p))
+        values, bands = row_sums(_terms(predictions, p)), ((0.0, _CLOSE, _close_shares),)
     else:
         values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
-    size, limit = np.abs(values), _CLOSE if input_format == "probabilities" and not log_target else 16.0 * _CLOSE
-    for least, most, logarithm in ((0.0, _CLOSEST, log_pair), (_CLOSEST, limit, log_long)):
+        bands = tuple(
+            (least, most, partial(_close_logarithms, input_format, log_target, logarithm))
+            for least, most, logarithm in ((0.0, _CLOSEST, log_pair), (_CLOSEST, 16.0 * _CLOSE, log_long))
+        )
+    size = np.abs(values)
+    for least, most, closely in bands:
         close = np.flatnonzero((size >= least) & (size < most))
         if close.size:
-            exact = _close_values(predictions[close], targets[close], input_format, log_target, logarithm)
+            exact = closely(predictions[close], targets[close])
             values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
         gradient = _gradient(predictions, targets, p, input_format, log_target)
@@ -174,14 +179,17 @@ def _gradient(predictions: Array, targets: Array, p: Array, input_format: str, l
     return np.where(p == 0, 0.0, -p / predictions)
 
 
-def _close_values(
-    predictions: Array, targets: Array, input_format: str, log_target: bool, logarithm: Callable[[Array], Pair]
+def _close_shares(predictions: Array, targets: Array) -> Array:
+    """The divergence of distributions that nearly agree: ∑ p·(q/p − 1 − log(q/p)), all at least 0, and ∑ p − q."""
+    excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
+    high, low = pair_sum(two_sum(targets, -predictions))
+    return row_sums(excess) + (high + low)[:, 0]
+
+
+def _close_logarithms(
+    input_format: str, log_target: bool, logarithm: Callable[[Array], Pair], predictions: Array, targets: Array
 ) -> Array:
-    """The divergence of distributions that nearly agree, where almost all of the logarithms cancels."""
-    if input_format == "probabilities" and not log_target:  # ∑ p·(q/p − 1 − log(q/p)), all at least 0, and ∑ p − q
-        excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
-        high, low = pair_sum(two_sum(targets, -predictions))
-        return row_sums(excess) + (high + low)[:, 0]
+    """The same where either is given by logarithms, of which almost all cancels."""
     p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0
     log_p = pair(targets) if log_target else logarithm(np.where(some, targets, 1.0))

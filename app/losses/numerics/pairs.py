@@ -275,7 +275,7 @@ def _logs() -> tuple[Array, Array]:
 
 
 def log_long(x: Array) -> Pair:
-    """log x of normal numbers above 0, to about 2⁻⁷⁴ absolute, in a third of the time of log_pair.
+    """log x of numbers above 0, to about 2⁻⁷⁴ absolute, in a third of the time of log_pair.
 
     It is log c, of the c beside x in a table, and log(1 + r) with r = x/c − 1 at most 2⁻¹¹, whose square needs no pair.
     """
