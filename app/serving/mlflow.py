@@ -10,8 +10,9 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from http.client import HTTPMessage
 from itertools import zip_longest
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import IO, Any, NamedTuple, TypeAlias, cast
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -34,6 +35,18 @@ Entry: TypeAlias = Mapping[str, Any]
 
 class NotExported(Exception):
     """The server is away, or does not take it; in words that have no secret in them."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Where a server sends us elsewhere, the token would go along."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class Mlflow(NamedTuple):
@@ -117,7 +130,7 @@ class Mlflow(NamedTuple):
         request = urllib.request.Request(f"{self.url}/api/2.0/mlflow/{path}", body, head, method=method)
         what = path.partition("?")[0]
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            with OPENER.open(request, timeout=SECONDS) as answer:
                 return orjson.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             with error:

@@ -5,13 +5,17 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from app.jobs.job import Job
+from app.jobs.store import Export
+from app.serving.mlflow import Mlflow as Exporter
+from app.serving.mlflow import NotExported
 from app.settings import WrongSetting, read_settings
 from tests.conftest import serving
 from tests.jobs.asking import ENDLESS, Jobs
@@ -209,6 +213,28 @@ def test_trainings_are_told_to_mlflow(tmp_path: Path) -> None:
             poll(lambda: len(server.runs) == 2, "it is not told")
             assert {run["tags"]["criterion.kind"] for run in server.runs.values()} == {"train"}
         assert server.heads == {"Bearer word"}
+
+
+def test_its_token_goes_to_no_other_address() -> None:
+    with mlflow() as other:
+
+        class Elsewhere(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", f"{other.url}{self.path}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  # its name there
+
+        with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            job = Job("a", "", "train", "succeeded", 0, 1, "epochs", 0.0)
+            with pytest.raises(NotExported, match="302"):
+                Exporter(f"http://127.0.0.1:{server.server_address[1]}", "ours", "word").send(Export(job, b"[]", None, 0))
+            thread.join()
+        assert other.heads == set()
 
 
 @pytest.mark.parametrize("url", ["ftp://a", "http://name:word@host", "host:5000"])
